@@ -12,6 +12,7 @@ from aiohttp import web
 
 from gateway import Running
 from support_money import operate
+from support_wait import until
 from trivium.policy.caller import Role
 from trivium.store.organizations import OrganizationRow
 from trivium.store.users import User
@@ -54,9 +55,7 @@ class ClassifierDouble:
         return web.Response(body=body, status=self.status, content_type="application/json")
 
     async def _reached(self, heard: list[dict[str, Any]], count: int) -> dict[str, Any]:
-        async with asyncio.timeout(30):
-            while len(heard) < count:  # noqa: ASYNC110 # filled by the server above
-                await asyncio.sleep(0.005)
+        await until(lambda: len(heard) >= count)
         assert len(heard) == count
         return heard[-1]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gzip
 import json
@@ -18,6 +17,8 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.core import Metric as Scraped
 from prometheus_client.parser import text_string_to_metric_families
+
+from support_wait import until
 
 DASHBOARD = Path(__file__).parents[1] / "deploy" / "grafana" / "trivium.json"
 """For Grafana."""
@@ -61,9 +62,7 @@ class Collector:
         return [one for one in self.received if one[0] == path]
 
     async def until(self, path: str, times: int = 1) -> None:
-        async with asyncio.timeout(30):
-            while len(self._at(path)) < times:  # noqa: ASYNC110 # another program's news
-                await asyncio.sleep(0.01)
+        await until(lambda: len(self._at(path)) >= times)
 
     async def take(self, request: web.Request) -> web.Response:
         body = await request.read()

@@ -16,6 +16,7 @@ import pytest
 
 from gateway import CALLS, Running, running
 from support_money import PRICES, customer
+from support_wait import until
 from trivium.mock import Reply, Usage
 from trivium.server import run
 from trivium.server.deps import Gateway
@@ -51,9 +52,7 @@ async def test_clients_that_leave_at_any_byte_leave_nothing_behind(seed: int) ->
         tasks = len(asyncio.all_tasks())
         calls = [generator.choice(CALLS) for _ in range(CLIENTS)]
         await asyncio.gather(*(leave_early(house, path, body, generator) for path, body in calls))
-        async with asyncio.timeout(30):
-            while house.gateway.deps.in_flight.calls or house.server.server_state.connections:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: not (house.gateway.deps.in_flight.calls or house.server.server_state.connections))
         await house.upstream.wait_for_endings(len(house.upstream.requests))
         records = await house.records()
         assert house.gateway.deps.in_flight.bytes == 0

@@ -14,6 +14,7 @@ import pytest
 from gateway import ALL_APIS, CALLS, Running, running
 from support_failures import FAILURES, Failure, failing
 from support_money import APIS, BODIES, PATHS
+from support_wait import until
 from test_operations_registrar import at_openrouter, bring
 from test_pipeline_own import KEY, OTHER, SONNET, named
 from trivium.mock import Error, Reply
@@ -102,9 +103,7 @@ async def test_nothing_is_left_of_a_connection_that_is_closed(path: str, body: d
     async with running(Reply(text="Hi"), provider=apis) as house:
         for stream in (False, True):
             assert (await house.post(path, {**body, "stream": stream}, headers=headers))[0] == 200
-        async with asyncio.timeout(30):
-            while house.server.server_state.connections or house.server.server_state.tasks:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: not (house.server.server_state.connections or house.server.server_state.tasks))
         assert len(_parts()) == others
 
 

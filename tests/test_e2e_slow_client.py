@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway import CALLS, CHAT, Running, running
+from support_wait import until
 from trivium.mock import Reply
 from trivium.server.cycle import Cycle
 from trivium.server.protocol import GuardedProtocol
@@ -61,9 +62,7 @@ async def test_a_client_that_takes_nothing_any_more_does_not_hold_its_call_for_e
     async with running(Reply(text=[TEXT] * EVENTS), settings="[server]\nsend_timeout = 0.5") as house:
         client = asked(house)
         await settled(lambda: sum(one.transport.get_write_buffer_size() for one in connections(house)))
-        async with asyncio.timeout(20):
-            while connections(house) or house.gateway.deps.in_flight.calls:  # noqa: ASYNC110 # no event tells it
-                await asyncio.sleep(0.1)
+        await until(lambda: not (connections(house) or house.gateway.deps.in_flight.calls))
         client.close()
         await house.upstream.wait_for_endings(1)
         record = await house.record()

@@ -25,6 +25,7 @@ from support_telemetry import (
     collector,
     scraped,
 )
+from support_wait import until
 from trivium import config
 from trivium.errors import ConfigError
 from trivium.mock import Error, Match, Reply, Rule, Usage
@@ -82,9 +83,7 @@ async def metrics(house: Running) -> str:
 
 
 async def events(house: Running, collecting: Collector, number: int) -> list[dict[str, Any]]:
-    async with asyncio.timeout(30):
-        while len(collecting.events) < number:  # noqa: ASYNC110 # another program's news
-            await asyncio.sleep(0.01)
+    await until(lambda: len(collecting.events) >= number)
     return collecting.events
 
 

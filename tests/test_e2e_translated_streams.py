@@ -15,6 +15,7 @@ import pytest
 from gateway import CALLS, Running
 from support_sdks import WAYS
 from support_translated import ACROSS, APIS, OTHERS, PATHS, before
+from support_wait import until
 from test_e2e_aborts import leave_early
 from trivium.mock import Reply, ToolCall, Usage
 
@@ -149,9 +150,7 @@ async def test_clients_that_leave_at_any_byte_leave_nothing_behind(upstream: str
         asked = [(PATHS[client], BODIES[client]) for client in OTHERS[upstream]]
         chosen = [generator.choice(asked) for _ in range(CLIENTS)]
         await asyncio.gather(*(leave_early(house, path, body, generator) for path, body in chosen))
-        async with asyncio.timeout(30):
-            while house.gateway.deps.in_flight.calls or house.server.server_state.connections:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: not (house.gateway.deps.in_flight.calls or house.server.server_state.connections))
         await house.upstream.wait_for_endings(len(house.upstream.requests))
         records = await house.records()
         assert house.gateway.deps.in_flight.bytes == 0

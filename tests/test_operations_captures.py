@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from support_desk import Desk, member
+from support_wait import until
 from test_operations_requests import NOW, call, ends
 from test_store_captures import BODY, bodies
 from trivium.clock import DAY_MS
@@ -203,9 +204,7 @@ class TestForgetting:
         now = desk.store.clock.now_ms()
         keep(desk, *(bodies(f"r{n}", now - 7 * DAY_MS - 1) for n in range(250)), bodies("young", now - 6 * DAY_MS))
         task = asyncio.create_task(keep_forgetting(desk.store, lambda: 7))
-        async with asyncio.timeout(30):
-            while desk.store.captures.older(now - 7 * DAY_MS):  # noqa: ASYNC110 # the loop tells nobody
-                await asyncio.sleep(0.01)
+        await until(lambda: not desk.store.captures.older(now - 7 * DAY_MS))
         task.cancel()
         assert desk.store.captures.find("young") is not None
 
@@ -216,9 +215,7 @@ class TestForgetting:
         now, looks = desk.store.clock.now_ms(), iter(["seven"])
         keep(desk, bodies("r1", now - 8 * DAY_MS))
         task = asyncio.create_task(keep_forgetting(desk.store, lambda: next(looks, 7)))  # type: ignore[arg-type,return-value]
-        async with asyncio.timeout(30):
-            while desk.store.captures.older(now):  # noqa: ASYNC110 # the loop tells nobody
-                await asyncio.sleep(0.01)
+        await until(lambda: not desk.store.captures.older(now))
         task.cancel()
 
 

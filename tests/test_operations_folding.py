@@ -8,6 +8,7 @@ import pytest
 
 from support_clock import Standing
 from support_store import keep, rows
+from support_wait import until
 from trivium.errors import StoreUnavailable
 from trivium.metering.record import Record
 from trivium.operations import folding
@@ -71,8 +72,6 @@ async def test_it_goes_on_after_the_store_was_away(store: Store, monkeypatch: py
     monkeypatch.setattr(spans, "due", away)
     monkeypatch.setattr(folding, "_PAUSE", 0.001)
     task = asyncio.create_task(keep_folding(store))
-    async with asyncio.timeout(20):
-        while START not in spans.folded(store.database, 0, 2**53):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(lambda: START in spans.folded(store.database, 0, 2**53))
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

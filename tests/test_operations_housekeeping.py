@@ -14,6 +14,7 @@ import pytest
 
 from support_prices import price, vendor
 from support_store import Home, rows
+from support_wait import until
 from trivium.clock import DAY_MS
 from trivium.errors import StoreUnavailable
 from trivium.metering.book import Entry, Override, PriceBook
@@ -474,9 +475,7 @@ class TestTheRest:
             await housekeeping.look()
         with caplog.at_level(logging.WARNING, "trivium.ledger"):
             running = asyncio.create_task(housekeeping.run())
-            async with asyncio.timeout(30):
-                while "housekeeping waits for the store" not in caplog.text:  # noqa: ASYNC110 # said to the log alone
-                    await asyncio.sleep(0.01)
+            await until(lambda: "housekeeping waits for the store" in caplog.text)
         assert not running.done()
         running.cancel()
         with yard.database.transaction() as tx:

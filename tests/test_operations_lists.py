@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from support_pace import Later
+from support_wait import until
 from trivium.canon.api import Api
 from trivium.errors import NotFound, UpstreamUnreachable
 from trivium.operations import lists
@@ -100,11 +101,6 @@ class House:
             raise RuntimeError
         self.learned += 1
 
-    async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
-            while not holds():  # noqa: ASYNC110 # of whatever it is
-                await asyncio.sleep(0.01)
-
 
 UP = Provider(name="up", base_url="http://up/v1", apis=frozenset(Api))
 SLOW = msgspec.structs.replace(UP, name="slow", base_url="http://slow/v1")
@@ -181,7 +177,7 @@ async def test_whoever_asks_for_a_refresh_and_leaves_stops_nothing(house: House)
     await asyncio.sleep(0.01)
     asking.cancel()
     answers.set()
-    await house.until(lambda: house.learned == 1)
+    await until(lambda: house.learned == 1)
 
 
 async def test_one_that_does_not_answer_keeps_nobody_waiting_and_is_forgotten_where_it_is_removed(house: House) -> None:
@@ -189,14 +185,14 @@ async def test_one_that_does_not_answer_keeps_nobody_waiting_and_is_forgotten_wh
     looked = asyncio.Event()
     await house.serve(UP, SLOW)
     running = asyncio.create_task(house.lists.run(looked))
-    await house.until(lambda: house.count == 3 and house.learned == 1)
+    await until(lambda: house.count == 3 and house.learned == 1)
     house.vendor.says = 4
     assert (await house.refresh("up")).models == 4
     assert not looked.is_set()
     await house.serve(UP, NEW)
-    await house.until(lambda: set(house.lists.known) == {"up", "new"})
+    await until(lambda: set(house.lists.known) == {"up", "new"})
     answering.set()
-    await house.until(looked.is_set)
+    await until(looked.is_set)
     assert set(house.lists.known) == {"up", "new"}
     assert sorted(file.name for file in (house.folder / "lists").iterdir()) == ["new.json", "up.json"]
     running.cancel()
@@ -206,10 +202,10 @@ async def test_what_is_told_to_an_old_key_is_not_taken_and_the_new_one_is_asked_
     answering = house.vendor.waits["old"] = asyncio.Event()
     await house.serve(keyed("old"))
     running = asyncio.create_task(house.lists.run(asyncio.Event()))
-    await house.until(lambda: len(house.vendor.asked) == 1)
+    await until(lambda: len(house.vendor.asked) == 1)
     await house.serve(keyed("new"))
     answering.set()
-    await house.until(lambda: house.count is not None)
+    await until(lambda: house.count is not None)
     assert (house.count, len(house.vendor.asked)) == (3, 2)
     running.cancel()
 

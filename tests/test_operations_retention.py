@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ import pytest
 
 from support_clock import Standing
 from support_store import revoke, rows
+from support_wait import until
 from trivium.clock import HOUR_MS
 from trivium.errors import StoreUnavailable
 from trivium.metering.record import Record
@@ -45,12 +45,6 @@ def record(id: str, days_ago: int, **fields: Any) -> Record:
 
 def ids(store: Store) -> set[str]:
     return {row["id"] for row in store.search(Search(limit=1000)).rows}
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 # what is waited for is in the database
-            await asyncio.sleep(0.005)
 
 
 class TestKeep:

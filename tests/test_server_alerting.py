@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from support_store import PostgresServer
+from support_wait import until
 from trivium import config
 from trivium.errors import ConfigError
 from trivium.policy.access import HouseSettings
@@ -159,9 +160,7 @@ async def test_a_channel_that_a_newer_gateway_has_set_keeps_an_older_one_from_no
             "INSERT INTO alert_channels (id, name, content, created_ms) VALUES ('c', 'n', '{\"kind\": \"pager\"}', 1)"
         )
         newer.execute("INSERT INTO settings (name, version, content) VALUES ('alert_channels', 1, '{}')")
-        async with asyncio.timeout(30):
-            while "channels of alerts stay as they were" not in caplog.text:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await until(lambda: "channels of alerts stay as they were" in caplog.text)
         limits = '{"key_limits": {"concurrent_requests": 5}}'
         newer.execute("INSERT INTO settings (name, version, content) VALUES ('house', 1, %s)", (limits,))
         async with asyncio.timeout(30):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support_pace import Watch
+from support_wait import until
 from trivium.admin.face import Asked
 from trivium.server import panel as server_panel
 from trivium.server.panel import MOST_BYTES, Panel, Pulse, wants_page
@@ -206,9 +207,7 @@ async def test_one_that_never_serves_is_killed_too(tmp_path: Path) -> None:
     panel = Panel(tmp_path, DashboardSettings(), command, Pulse(start=0.2))
     heard = await ask(panel)
     assert (heard.status, b"not started within 0.2 s" in heard.body) == (503, True)
-    async with asyncio.timeout(30):
-        while not panel.lost["hung"]:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(lambda: panel.lost["hung"])
     await panel.stop()
     assert not panel.is_running
 
@@ -303,9 +302,7 @@ async def test_its_log_is_cut_back_while_it_runs(panel: Panel, tmp_path: Path, m
     assert (await ask(panel)).status == 200
     log = tmp_path / "dashboard.log"
     log.write_bytes(b"x" * 2 * TOO_LONG)
-    async with asyncio.timeout(30):
-        while log.stat().st_size > TOO_LONG:  # noqa: ASYNC110 # another part of the process cuts it
-            await asyncio.sleep(0.01)
+    await until(lambda: log.stat().st_size <= TOO_LONG)
 
 
 @pytest.mark.parametrize(

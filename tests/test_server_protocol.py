@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 
 from gateway import CHAT, running
+from support_wait import until
 from trivium.mock import Reply
 from trivium.server import protocol
 from trivium.server.app import App
@@ -195,9 +196,7 @@ async def test_one_connection_serves_many_calls_and_leaves_nothing_behind() -> N
             await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
         assert len(house.server.server_state.tasks) == 1
         writer.close()
-        async with asyncio.timeout(10):
-            while house.server.server_state.tasks:  # noqa: ASYNC110 # counted by the code under test
-                await asyncio.sleep(0.005)
+        await until(lambda: not house.server.server_state.tasks)
         assert len(await house.records()) == 20
 
 

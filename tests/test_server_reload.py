@@ -8,7 +8,7 @@ import gc
 import logging
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pytest
 from gateway import ALL_APIS, CHAT, Running, running
 from support_kilo import get, person
 from support_tokens import KEY, token
+from support_wait import until
 from trivium.clock import SystemClock
 from trivium.errors import OperationError
 from trivium.mock import Match, Model, Reply, Rule, Script, ScriptedUpstream
@@ -90,18 +91,11 @@ async def watched(on: House) -> AsyncIterator[None]:
         watching.cancel()
 
 
-async def soon(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Two seconds are promised; how long a busy machine takes is not what this is about."""
-    async with asyncio.timeout(20):
-        while not await holds():  # noqa: ASYNC110 # somebody else changes it
-            await asyncio.sleep(0.02)
-
-
 async def eventually(on: House, status: int, model: str) -> None:
     async def holds() -> bool:
         return await on.says(model) == status
 
-    await soon(holds)
+    await until(holds)
 
 
 async def refused(on: House) -> str:
@@ -110,7 +104,7 @@ async def refused(on: House) -> str:
     async def holds() -> bool:
         return not (await on.shown())["last"]["applied"]
 
-    await soon(holds)
+    await until(holds)
     problem: str = (await on.shown())["last"]["problem"]
     return problem
 
@@ -171,7 +165,7 @@ async def test_a_signal_has_the_file_read() -> None:
         async def holds() -> bool:
             return bool((await on.shown())["last"]["trigger"] == "SIGHUP")
 
-        await soon(holds)
+        await until(holds)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +259,7 @@ async def test_a_new_provider_is_asked_for_its_models_and_a_removed_one_leaves_t
         async def holds() -> bool:
             return "theirs" in on.gateway.deps.catalog.serving
 
-        await soon(holds)
+        await until(holds)
         _, listed = await get(on.on, "/v1/models", on.on.key)
         assert [model["id"] for model in listed["data"]] == ["m", "n", "theirs"]
         await on.reload()

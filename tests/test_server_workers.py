@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import pytest
 from support_cli import CommandLine
 from support_redis import RedisServer
 from support_store import PostgresServer
+from support_wait import until
 from test_server_run import CHAT, STREAM, House, Up
 from trivium import config
 from trivium.errors import ConfigError
@@ -112,12 +113,6 @@ def lives(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
-
-
-async def until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 # of other processes
-            await asyncio.sleep(0.02)
 
 
 async def stopped(gateway: Up, number: int = signal.SIGTERM) -> tuple[int, list[int]]:

@@ -13,6 +13,7 @@ from unittest.mock import Mock
 import pytest
 
 from support_store import Home
+from support_wait import until
 from trivium.clock import HOUR_MS, SystemClock
 from trivium.errors import CallInProgress, IdempotencyConflict, StoreUnavailable
 from trivium.settings_idempotency import IdempotencySettings
@@ -60,9 +61,7 @@ class Desk:
         return (answers or self.mine).place(CREDENTIAL, key, question)
 
     async def until_let_go(self) -> None:
-        async with asyncio.timeout(30):
-            while self.mine.going:  # noqa: ASYNC110 # a set has no event
-                await asyncio.sleep(0)
+        await until(lambda: not self.mine.going)
 
     async def until_nothing_is_kept(self) -> None:
         async with asyncio.timeout(30):

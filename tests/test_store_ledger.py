@@ -19,6 +19,7 @@ import psycopg
 import pytest
 
 from support_store import Home, rows
+from support_wait import until
 from trivium.clock import HOUR_MS, Clock
 from trivium.errors import NotFound, OperationError, StoreUnavailable
 from trivium.metering.prices import FREE, Quote
@@ -1179,9 +1180,7 @@ class TestTwoGateways:
             await stranger.execute("SET deadlock_timeout = '1min'")  # who sees the circle first is the one to break it
             await stranger.execute(wanted, (second,))
             starting = asyncio.gather(house.started(first, 0.5), house.started(second, 0.5))
-            async with asyncio.timeout(30):
-                while not await waits(house):  # noqa: ASYNC110 # the server has no event for it
-                    await asyncio.sleep(0.001)
+            await until(lambda: waits(house))
             await stranger.execute(wanted, (first,))
         assert len(await starting) == 2
         assert any("made again: " in message for message in caplog.messages)
@@ -1200,9 +1199,7 @@ class TestTwoGateways:
             await stranger.execute("UPDATE accounts SET name = name WHERE id = %s", (account,))
             house.ledger.end(outcome("req_second", None, key_id="key_1"))
             granting = asyncio.create_task(house.grant(account, 1))
-            async with asyncio.timeout(30):
-                while not await waits(house):  # noqa: ASYNC110 # the server has no event for it
-                    await asyncio.sleep(0.001)
+            await until(lambda: waits(house))
             await stranger.execute("UPDATE usage_hours SET requests = requests")
         assert await granting
         assert not caplog.messages

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from support_store import PostgresServer, rows
+from support_wait import until
 from trivium.errors import ConfigError, StoreUnavailable
 from trivium.store import migrations, schema
 from trivium.store import postgres as module
@@ -258,10 +259,8 @@ async def test_a_step_forward_waits_for_a_long_read_without_keeping_others_from_
     monkeypatch.setattr(migrations, "_PAUSE", 0.2)
     with psycopg.connect(url) as dump:
         dump.execute("SELECT count(*) FROM keys")
-        moving = asyncio.create_task(asyncio.to_thread(migrate, hasty))
-        async with asyncio.timeout(20):
-            while "the start waits until others let go" not in caplog.text:  # noqa: ASYNC110 # a thread says it
-                await asyncio.sleep(0.02)
+        moving = asyncio.create_task(asyncio.to_thread(migrate, opened))
+        await until(lambda: "the start waits until others let go" in caplog.text)
         with psycopg.connect(url) as reader:
             assert reader.execute("SELECT count(*) FROM keys").fetchall() == [(0,)]
         assert not moving.done()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from redis.asyncio import UnixDomainSocketConnection
 from gateway import CHAT, running
 from support_limits import PATH, key, passed
 from support_redis import RedisServer, redis_serving
+from support_wait import until
 from trivium.clock import SystemClock
 from trivium.mock import Reply
 from trivium.policy.counters import Claim
@@ -39,18 +40,6 @@ async def counting(url: str, deadline: float = PATIENT, lease: float = 30) -> As
         yield counted
     finally:
         await counted.close()
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not true():  # noqa: ASYNC110 # said by the code under test
-            await asyncio.sleep(0.01)
-
-
-async def soon(asked: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
-        while not await asked():  # noqa: ASYNC110 # said by the code under test
-            await asyncio.sleep(0.01)
 
 
 async def _admits(counters: RedisCounters, claims: list[Claim], holder: str = "") -> bool:
@@ -85,7 +74,7 @@ class TestSeveral:
                 await asyncio.gather(asking, return_exceptions=True)
 
             await ask_and_leave()
-            await soon(lambda: _admits(one, [Claim("tokens", 100, 60), Claim("at once", 1, 1, 0)], "staying"))
+            await until(lambda: _admits(one, [Claim("tokens", 100, 60), Claim("at once", 1, 1, 0)], "staying"))
             for _ in range(3):
                 await ask_and_leave()
             assert not await _admits(one, [Claim("tokens", 100, 41)])
@@ -100,7 +89,7 @@ class TestSeveral:
                 assert await killed.take([claim], "a") is None
                 assert await other.take([claim], "b") is not None
             # It said nothing of an end.
-            await soon(lambda: _passes(other, claim, "b"))
+            await until(lambda: _passes(other, claim, "b"))
             assert await other.take([claim], "c") is not None
 
     async def test_what_goes_on_longer_than_a_lease_stays_counted(self, server: RedisServer) -> None:
@@ -111,7 +100,7 @@ class TestSeveral:
                 await asyncio.sleep(0.15)
                 assert await other.take([claim], "b") is not None
             busy.leave([claim.key], "a")
-            await soon(lambda: _passes(other, claim, "b"))
+            await until(lambda: _passes(other, claim, "b"))
 
     async def test_a_client_that_leaves_while_redis_is_asked_holds_nothing(self, server: RedisServer) -> None:
         claim = Claim("at once", 1, 1, 0)
@@ -203,7 +192,7 @@ class TestGone:
                 counted.leave([claim.key], "a")
                 assert counted.state.counters == "memory"
             await until(lambda: counted.state.counters == "redis")
-            await soon(lambda: _passes(other, claim, "c"))
+            await until(lambda: _passes(other, claim, "c"))
 
     async def test_one_that_is_not_there_at_the_start_is_found_later(self, server: RedisServer) -> None:
         server.stop()

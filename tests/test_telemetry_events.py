@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from support_records import record
+from support_wait import until
 from trivium.errors import UpstreamUnreachable
 from trivium.metering.record import COLUMNS
 from trivium.settings_telemetry import EventSettings
@@ -99,9 +100,7 @@ async def test_batches_are_whole_and_go_out_without_waiting() -> None:
     sending = events(service, batch=2, interval=3600)
     running = asyncio.create_task(sending.run())
     sending.take(ended("a", "b", "c"))
-    async with asyncio.timeout(30):
-        while len(service.bodies) < 2:  # noqa: ASYNC110 # the task's turn
-            await asyncio.sleep(0)
+    await until(lambda: len(service.bodies) >= 2)
     running.cancel()
     assert [len(json.loads(body)["events"]) for body in service.bodies] == [2, 1]
 
@@ -111,9 +110,7 @@ async def test_a_few_wait_no_longer_than_the_interval() -> None:
     sending = events(service, batch=100, interval=0.01)
     running = asyncio.create_task(sending.run())
     sending.take(ended("a"))
-    async with asyncio.timeout(30):
-        while not service.bodies:  # noqa: ASYNC110 # the task's turn
-            await asyncio.sleep(0.01)
+    await until(lambda: service.bodies)
     running.cancel()
 
 

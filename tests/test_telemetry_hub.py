@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 
 import pytest
 
 from support_records import record
+from support_wait import until
 from trivium.telemetry.hub import Ended, Hub
 from trivium.telemetry.logs import REQUEST
 
@@ -34,9 +34,7 @@ async def test_what_ends_together_arrives_together_a_moment_later() -> None:
     hub.ended(record("a"), b"trace")
     hub.ended(record("b"))
     assert one.batches == []
-    async with asyncio.timeout(30):
-        while not one.batches:  # noqa: ASYNC110 # the timer's turn
-            await asyncio.sleep(0.01)
+    await until(lambda: one.batches)
     hub.ended(record("c"))
     hub.drain()  # somebody looks
     hub.drain()
@@ -48,9 +46,7 @@ async def test_what_is_done_for_many_is_done_in_nobodys_name() -> None:
     hub = Hub([sink])
     REQUEST.set("req_1")
     hub.ended(record("a"))
-    async with asyncio.timeout(30):
-        while not sink.batches:  # noqa: ASYNC110 # the timer's turn
-            await asyncio.sleep(0.01)
+    await until(lambda: sink.batches)
     assert sink.request is None
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from support_wait import until
 from trivium.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from trivium.policy.abuse import Judgement, Verdict
 from trivium.upstream import classifier as module
@@ -119,9 +120,7 @@ async def judge(service: Service) -> AsyncIterator[Classifier]:
 
 
 async def settled(judge: Classifier, count: int) -> dict[str, int]:
-    async with asyncio.timeout(30):
-        while judge.counts.total() < count:  # noqa: ASYNC110 # counted by the code under test
-            await asyncio.sleep(0)
+    await until(lambda: judge.counts.total() >= count)
     return dict(judge.counts)
 
 

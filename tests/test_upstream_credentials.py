@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway import MESSAGES, running
 from support_clock import Standing
+from support_wait import until
 from trivium.canon.api import Api
 from trivium.errors import UpstreamError, UpstreamRefusedUs, UpstreamUnreachable
 from trivium.mock import Match, Reply, Rule
@@ -84,9 +85,7 @@ class Desk:
         return value.decode()
 
     async def settle(self) -> None:
-        async with asyncio.timeout(30):
-            while self.credentials._asking:  # noqa: ASYNC110 # what goes on beside the calls
-                await asyncio.sleep(0.001)
+        await until(lambda: not self.credentials._asking)
 
 
 async def test_a_token_is_asked_for_with_a_signed_request() -> None:
