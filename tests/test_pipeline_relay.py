@@ -322,6 +322,7 @@ async def test_a_slow_reader_holds_back_the_upstream() -> None:
         head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n" % len(body)
         with connection:
             connection.sendall(head + auth + b"\r\n" + body)
+            await house.upstream.wait_for_requests(1)
             await asyncio.sleep(1.0)
             (seen,) = house.upstream.requests
             assert seen.ending is None

@@ -828,7 +828,7 @@ class TestCredits:
         granting = asyncio.create_task(house.grant(account, 1))
         while not begun.is_set():  # noqa: ASYNC110 # a thread sets it
             await asyncio.sleep(0)
-        written.wait(5)
+        written.wait(30)
         await house.started(account, 0.25)
         await granting
         assert (await house.refused(account, 1)).free == 0.75 * USD
