@@ -130,6 +130,26 @@ async def test_a_configured_header_is_the_only_one(path: str, body: dict[str, An
         assert sorted(told) == [("anthropic-version", "2099-01-01"), ("user-agent", "acme/1")]
 
 
+async def test_so_is_one_that_a_rule_would_send() -> None:
+    provider = 'apis = ["chat"]\nheaders = { X-Grok-Conv-Id = "ours" }'
+    async with running(provider=provider) as house:
+        body = {**CHAT, "model": "grok-4", "prompt_cache_key": "talk"}
+        assert (await house.post("/v1/chat/completions", body))[0] == 200
+        (seen,) = house.upstream.requests
+        told = {name: value for name, value in seen.headers if name.startswith("x-grok")}
+        assert [value for name, value in seen.headers if name == "x-grok-conv-id"] == ["ours"]
+        assert "x-grok-req-id" in told
+
+
+async def test_a_query_goes_into_no_other_api_nor_beside_azures_version() -> None:
+    azure = 'type = "azure-deployments"\nkey = "sk-x"\napi_version = "2025-01-01-preview"'
+    for provider, query in (("", ""), (azure, "api-version=2025-01-01-preview")):
+        async with running(provider=f'{provider}\napis = ["chat"]') as house:
+            assert (await house.post("/v1/messages?beta=true", MESSAGES))[0] == 200
+            assert (await house.post("/v1/chat/completions?beta=true", CHAT))[0] == 200
+            assert [seen.query for seen in house.upstream.requests] == [query, query or "beta=true"]
+
+
 @pytest.mark.parametrize(("path", "body"), CALLS)
 async def test_an_upstream_error_in_the_clients_own_shape_passes_unchanged(path: str, body: dict[str, Any]) -> None:
     async with running(Reply(status=429, error=Error(message="slow down"))) as house:

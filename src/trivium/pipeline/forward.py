@@ -206,13 +206,12 @@ async def forward(  # noqa: PLR0917
     provider = target.provider.at(api)
     base = provider.base_url if not provider.embedded else await _local_url(deps)
     path, headers = _path(call, api), _headers(call, provider, api, run.headers)
-    query = call.query.decode("latin-1") if way is None and not provider.style else ""
+    # The client's means something to its own API alone; the provider's is one of a style (Azure's version).
+    query = call.query.decode("latin-1") if way is None and not provider.style else provider.query
     if provider.style:
         counts = call.operation is not GENERATE
         sent = STYLES[provider.style](Sent(path=path, body=body, headers=headers, model=target.model, counts=counts))
         path, body, headers = sent.path, sent.body, sent.headers
-    if provider.query:
-        query = f"{provider.query}&{query}" if query else provider.query
     headers += for_upstream(call, target, run)
     if provider.guarded:
         headers.append(_via(call))
