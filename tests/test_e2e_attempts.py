@@ -108,6 +108,15 @@ async def test_a_dead_server_is_passed_over(api: str) -> None:
         assert (await journey(house))["why"] == "if those before it fail"
 
 
+async def test_why_a_server_cannot_be_reached_is_for_the_record_and_not_for_the_caller() -> None:
+    async with running(settings=TWO) as house:
+        status, said = await ask(house, "chat", model="dead/none")
+        record = await house.record()
+    assert (status, "127.0.0.1" in said) == (502, False)
+    assert record["error_message"].startswith("127.0.0.1:1: ConnectionRefusedError")
+    assert record["told_message"] in said
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("status", [400, 404, 413, 422])
 async def test_what_is_wrong_with_the_request_is_wrong_everywhere(status: int, stream: bool) -> None:

@@ -301,6 +301,18 @@ async def test_its_extra_body_is_in_every_request_and_wins(path: str, body: dict
     assert "temperature" in [field for field, _ in msgspec.json.decode(record["losses"])]
 
 
+async def test_what_a_server_of_an_organization_has_sealed_goes_to_no_other_of_its_servers() -> None:
+    path = "/v1/chat/completions"
+    async with town(Reply(reasoning="Hm.", signature="sealed-by-llama", text="Sunny.")) as acme:
+        await acme.add(apis=["messages"], model="m")
+        await acme.add("other", apis=["messages"], model="m", base_url=f"{acme.house.upstream.url}/other/v1")
+        _, answer = await acme.post(path, named(CHAT))
+        turns = [*CHAT["messages"], answer["choices"][0]["message"], {"role": "user", "content": "And now?"}]
+        for name, is_back in (("llama", True), ("other", False)):
+            assert (await acme.post(path, named({**CHAT, "messages": turns}, name)))[0] == 200
+            assert ("sealed-by-llama" in str(acme.asked())) is is_back
+
+
 async def test_its_limit_of_output_is_kept() -> None:
     async with town() as acme:
         await acme.add(apis=["chat", "messages"], output_limit=1000)
