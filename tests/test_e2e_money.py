@@ -526,6 +526,15 @@ class TestClientsThatLeave:
                 record = await settled_one(house)
             assert (record["upstream_id"], record["cost_nano"]) == ("gen-1", 9_900_000)
 
+    async def test_where_a_market_cost_alone_is_told_it_is_the_cost_and_nothing_is_looked_up(self) -> None:
+        said = whole("chat", "Hi", usage("chat", 25, 20), {"marketCost": "0.01", "generationId": "gen-1"})
+        async with shop(Reply(body=said), settings=CREDITS, provider=VERCEL) as house:
+            await customer(house)
+            await ask(house)
+            record = await settled_one(house)
+            assert (record["cost_nano"], record["cost_source"], record["flags"]) == (10_000_000, "reported", "")
+            assert len(house.upstream.requests) == 1
+
     @pytest.mark.parametrize(
         ("settings", "reply"),
         [

@@ -216,16 +216,6 @@ async def test_so_is_a_long_one_but_never_more_than_the_model_can_say() -> None:
     assert (record["output_tokens"], record["flags"]) == (1000, "estimated")
 
 
-async def test_a_figure_is_asked_for_by_the_name_that_stands_in_the_header_whatever_the_answer_calls_itself() -> None:
-    reply = Reply(body=whole("chat", "It is sunny.", usage("chat", 25, 20)), headers={"x-generation-id": "gen-1"})
-    found = Generation(id="gen-1", record={"total_cost": 0.5, "is_byok": False})
-    async with shop(script=Script([Rule(reply)], generations=[found]), settings=CREDITS, provider=OPENROUTER) as house:
-        await customer(house)
-        assert (await house.post(PATHS["chat"], CHAT))[0] == 200
-        record = await settled_one(house)
-    assert (record["upstream_id"], record["cost_nano"], record["flags"]) == ("gen-1", NANO // 2, "")
-
-
 async def test_who_remembers_no_calls_is_asked_for_no_figures_however_it_calls_them() -> None:
     said = whole("chat", "It is sunny.", usage("chat", 25, 20), {"generationId": "gen-1"})
     async with shop(Reply(body=said), settings=CREDITS) as house:
