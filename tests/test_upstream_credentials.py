@@ -135,6 +135,14 @@ async def test_one_that_the_provider_refuses_is_asked_for_anew() -> None:
     assert await desk.token() == "Bearer t2"
 
 
+async def test_a_clock_that_is_set_back_makes_none_last_longer() -> None:
+    desk = Desk()
+    assert await desk.token() == "Bearer t1"
+    desk.clock.go_on(-7200)
+    assert await desk.token() == "Bearer t2"
+    assert await desk.token() == "Bearer t2"
+
+
 async def test_while_it_cannot_be_renewed_the_old_one_serves_to_its_end(caplog: pytest.LogCaptureFixture) -> None:
     desk = Desk()
     await desk.token()

@@ -47,10 +47,11 @@ def check_accounts(settings: Settings, providers: Mapping[str, Provider]) -> Non
 
 
 class Held(msgspec.Struct, frozen=True):
-    """What calls carry, and until when (milliseconds since the epoch)."""
+    """What calls carry, and from when until when (milliseconds since the epoch)."""
 
     signing: Signing | None
     headers: Headers
+    since_ms: int
     renew_ms: int
     until_ms: int
 
@@ -74,7 +75,7 @@ class HouseCredentials:
         account = provider.account
         assert account is not None
         now, held = self._clock.now_ms(), self._held.get(account)
-        if held is None or now >= held.until_ms:
+        if held is None or not held.since_ms <= now < held.until_ms:  # before: the clock has been set back
             held = await self._new(account, provider)
         elif now >= held.renew_ms:
             self._ask(account, provider)
@@ -112,7 +113,7 @@ class HouseCredentials:
         try:
             if isinstance(account, CredentialChain):
                 signing, now = await asyncio.to_thread(chain_signing, account), self._clock.now_ms()
-                held = Held(signing, [], now + _CHAIN_RENEWED_MS, now + _CHAIN_GOOD_MS)
+                held = Held(signing, [], now, now + _CHAIN_RENEWED_MS, now + _CHAIN_GOOD_MS)
             else:
                 held = await self._token(account, provider.network)
         except (UpstreamError, ChainFailed, ValueError) as error:
@@ -130,4 +131,4 @@ class HouseCredentials:
         token = await self._google.token(account, network, now_ms)
         headers = [(b"authorization", b"Bearer " + token.text.encode("ascii"))]
         until_ms = now_ms + int(1000 * token.lasts_s)
-        return Held(None, headers, until_ms - int(1000 * token.early_s), until_ms - _SPARE_MS)
+        return Held(None, headers, now_ms, until_ms - int(1000 * token.early_s), until_ms - _SPARE_MS)
