@@ -80,6 +80,20 @@ async def test_large_bodies_do_not_count_as_headers() -> None:
         assert (await house.post("/v1/chat/completions", body))[0] == 200
 
 
+@pytest.mark.parametrize(("more", "status"), [(b"connection: close", b" 200 "), (b"x: " + b"a" * 3000, b" 431 ")])
+async def test_nor_do_they_where_another_request_begins_behind_them(more: bytes, status: bytes) -> None:
+    body = json.dumps({**CHAT, "messages": [{"role": "user", "content": "x" * 50_000}]}).encode()
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-api-key: %b\r\ncontent-length: %d\r\n\r\n"
+    async with running(settings="[server]\nmax_header_bytes = 2048") as house:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(head % (house.key.encode(), len(body)) + body + b"GET /he")
+        assert b" 200 " in await reader.readuntil(b"\r\n")
+        writer.write(b"althz HTTP/1.1\r\nhost: x\r\n" + more + b"\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert b"HTTP/1.1" + status in await reader.read()
+        writer.close()
+
+
 async def test_headers_that_do_not_end_are_408() -> None:
     async with running(settings="[server]\nheader_timeout = 0.2") as house:
         status, error = error_of(await talk(house.port, b"POST /v1/messages HTTP/1.1\r\n"))

@@ -163,9 +163,10 @@ class GuardedProtocol(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._phase is not _HEAD and not self._over:
+            # Of what came with the request before most may be its body.
+            self._head_bytes = self._incoming if self._phase is _IDLE else 0
             self._phase = _HEAD
             self._since = self._touched
-            self._head_bytes = self._incoming
         self._url = b""
         self._headers = []
         self._expects = self._says_connection = False
@@ -192,9 +193,10 @@ class GuardedProtocol(asyncio.Protocol):
         if self._over or parser.should_upgrade():
             return  # the head comes again, where it is an upgrade
         settings = self.now.deps.settings
-        if self._head_bytes > settings.max_header_bytes and self._head_size() > settings.max_header_bytes:
+        most = settings.max_header_bytes
+        if (self._head_bytes > most or self._incoming > most) and self._head_size() > most:
             self._phase = _DONE
-            self._reject(headers_too_large(settings.max_header_bytes))
+            self._reject(headers_too_large(most))
             return
         self._phase = _BODY
         self._since = self._touched
