@@ -121,7 +121,8 @@ GPT = {
     "gpt-5.2-pro": ("medium", "high", "xhigh"),
     "gpt-5.4-pro-2026-03-05": ("medium", "high", "xhigh"),
     "gpt-5.5": ("none", "low", "medium", "high", "xhigh"),
-    "gpt-6": ("none", "low", "medium", "high", "xhigh"),
+    "gpt-5.6-sol": ("none", "low", "medium", "high", "xhigh", "max"),
+    "gpt-6-astra": ("low", "medium", "high", "xhigh", "max"),
 }
 
 
@@ -132,6 +133,10 @@ def test_a_gpt_reasons_in_the_steps_it_knows_or_not_at_all(model: str, efforts: 
     if efforts is not None:
         assert told.efforts == efforts
         assert not told.sampling
+
+
+def test_the_last_step_is_in_responses_alone() -> None:
+    assert traits_of("openai", Api.CHAT, "gpt-6-astra").efforts == ("low", "medium", "high", "xhigh")
 
 
 def test_openai_takes_what_its_own_api_has() -> None:

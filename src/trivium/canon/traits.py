@@ -11,6 +11,10 @@ import msgspec
 
 class Traits(msgspec.Struct, frozen=True, kw_only=True):
     # Chat Completions.
+    chat: bool = True
+    """The model answers in this API; some of OpenAI's do in Responses alone."""
+    chat_tools: bool = True
+    """It takes tools here while it reasons; since GPT-5.4 OpenAI's do in Responses alone."""
     max_completion_tokens: bool = False
     """The limit is called so; else `max_tokens`, which OpenAI's reasoning models refuse."""
     reasoning: Literal["effort", "object"] | None = "effort"

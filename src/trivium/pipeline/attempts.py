@@ -183,7 +183,7 @@ class Attempts:
 
     async def _try(self, leg: Leg, reply: Reply) -> None:
         call, target, run, deps = self._call, leg.target, self._run, self._deps
-        way = way_to(call, target, target.provider.apis, deps)
+        way = way_to(call, self._request, target, target.provider.apis, deps)
         content = prepare(call, self._request, target, way, run, most_of(leg, deps))
         response = await send(call, content, target, way, run, deps)
         if response.status == RequestError.status and way is None and not run.strict:

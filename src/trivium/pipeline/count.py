@@ -44,7 +44,7 @@ async def count(  # noqa: PLR0917
     if not provider.counts or target.stealth or is_told(run.key, provider):
         await _tell(call, request, None, reply, run)
         return
-    way = way_to(call, target, provider.counts, deps)
+    way = way_to(call, request, target, provider.counts, deps)
     body = prepare(call, request, target, way, run)
     await begin(call, request, target, run, deps)
     since_us, flags = run.elapsed_us(), len(run.flags)

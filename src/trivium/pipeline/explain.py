@@ -148,7 +148,7 @@ async def _explain(call: Call, body: bytes, told: Explanation, run: Run, deps: D
     legs = await legs_of(call, request, found, fallbacks, run, deps) or (Leg(found, run.own, "the only route", found),)
     run.target, run.own = legs[0].target, legs[0].own
     told.refused = [{"route": route, "why": why} for route, why in run.journey.refused]
-    tried = _routes(call, ready(legs, deps), told, run, deps)
+    tried = _routes(call, request, ready(legs, deps), told, run, deps)
     deadline_of(call, run.elapsed_us())
     await _limits(call, request, run.target, told, run, deps)
     _prepare(call, request, tried, told, run, deps)
@@ -173,12 +173,14 @@ def _who(caller: Caller | None) -> dict[str, Any] | None:
     return {"key": caller.id, "user": caller.user_id, "organization": organization_id, "project": caller.project_id}
 
 
-def _routes(call: Call, legs: Sequence[Leg], told: Explanation, run: Run, deps: Deps) -> list[Leg]:
+def _routes(  # noqa: PLR0917
+    call: Call, request: Request, legs: Sequence[Leg], told: Explanation, run: Run, deps: Deps
+) -> list[Leg]:
     """Tells the routes; those that can be asked in the call's API. Raises ApiNotServed where none can."""
     tried: list[Leg] = []
     for leg in legs:
         try:
-            told.routes.append(_route(call, leg, leg.bill or bill_of(call, leg.target, run, deps), deps))
+            told.routes.append(_route(call, request, leg, leg.bill or bill_of(call, leg.target, run, deps), deps))
         except ApiNotServed as error:
             if leg is legs[-1] and not tried:
                 raise
@@ -190,13 +192,13 @@ def _routes(call: Call, legs: Sequence[Leg], told: Explanation, run: Run, deps: 
     return tried
 
 
-def _route(call: Call, leg: Leg, bill: Bill, deps: Deps) -> dict[str, Any]:
+def _route(call: Call, request: Request, leg: Leg, bill: Bill, deps: Deps) -> dict[str, Any]:
     """Of a stealth model nobody hears who answers."""
     target, quote = leg.target, bill.quote
     told: dict[str, Any] = {"why": leg.why, "chosen": False, "payer": bill.payer}
     if target.stealth:
         return {"route": target.public, **told}
-    way = way_to(call, target, target.provider.apis, deps)
+    way = way_to(call, request, target, target.provider.apis, deps)
     rests_ms = deps.health.rests_ms(target.place, now_ms(deps))
     return {
         "route": target.place,
@@ -234,7 +236,14 @@ def _prepare(  # noqa: PLR0917
     for place, leg in enumerate(legs):
         target, run.own, run.auto = leg.target, leg.own, leg.auto or asked
         try:
-            prepare(call, request, target, way_to(call, target, target.provider.apis, deps), run, most_of(leg, deps))
+            prepare(
+                call,
+                request,
+                target,
+                way_to(call, request, target, target.provider.apis, deps),
+                run,
+                most_of(leg, deps),
+            )
             return
         except RequestError:
             if leg is legs[-1]:

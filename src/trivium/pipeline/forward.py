@@ -71,6 +71,10 @@ _VIA = (b"via", b"1.1 trivium")
 _ANTHROPIC_VERSION = (b"anthropic-version", b"2023-06-01")
 
 
+_TOOLS = ("tools", "functions")
+_NO_TOOLS = (b"[]", b"null")
+_LOOK = 40
+"""Bytes of a list of tools that show whether there are any."""
 _CHOICES = {
     CHAT: (CHAT, RESPONSES, MESSAGES),
     RESPONSES: (RESPONSES, CHAT, MESSAGES),
@@ -79,16 +83,17 @@ _CHOICES = {
 """By the client's API, which of the upstream's is best: its own, else the one that loses least."""
 
 
-def way_to(call: Call, target: Target, apis: Container[Kind], deps: Deps) -> Translation | None:
+def way_to(call: Call, request: Request, target: Target, apis: Container[Kind], deps: Deps) -> Translation | None:
     """How a call gets to an upstream that speaks these APIs: None where it speaks the client's, unless nobody may know
-    who it is. Raises ApiNotServed."""
+    who it is, or the model does not take the call there. Raises ApiNotServed."""
     if isinstance(call.api, Solo):
         if call.api not in apis or target.stealth:
             raise _not_served(call.api, target)
         return None
-    if call.api in apis and not target.stealth:
+    elsewhere = call.api is CHAT and RESPONSES in apis and _is_for_responses(request, target)
+    if call.api in apis and not target.stealth and not elsewhere:
         return None
-    api = next((api for api in _CHOICES[call.api] if api in apis), None)
+    api = RESPONSES if elsewhere else next((api for api in _CHOICES[call.api] if api in apis), None)
     if api is None:
         raise _not_served(call.api, target)
     provider, house = target.provider, target.house
@@ -105,6 +110,18 @@ def way_to(call: Call, target: Target, apis: Container[Kind], deps: Deps) -> Tra
     to = Destination(api=api, model=target.model, traits=traits, origin=origin, kin=kin, called=called)
     cover = Cover(house.id, hides=house.stealth) if house else None
     return Translation(call.api, to, id=call.id, created=call.time_ms // 1000, cover=cover)
+
+
+def _is_for_responses(request: Request, target: Target) -> bool:
+    """Whether the model would refuse a Chat request and take it in Responses."""
+    traits = traits_of(target.provider.kind, CHAT, target.model)
+    if not traits.chat or traits.chat_tools:
+        return not traits.chat
+    said = request.members
+    tools = (memoryview(said[name])[:_LOOK].tobytes().translate(None, b" \t\r\n") for name in _TOOLS if name in said)
+    if all(some in _NO_TOOLS for some in tools):
+        return False
+    return bytes(said.get("reasoning_effort", b"")) != b'"none"' or "none" not in traits.efforts
 
 
 def _not_served(api: Kind, target: Target) -> ApiNotServed:

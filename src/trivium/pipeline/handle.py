@@ -165,7 +165,7 @@ async def _one(  # noqa: PLR0917
 ) -> None:
     """A call that one route can answer, with so many tokens at the most."""
     await deps.turn
-    way = way_to(call, target, target.provider.apis, deps)
+    way = way_to(call, request, target, target.provider.apis, deps)
     content = prepare(call, request, target, way, run, most)
     await deps.turn
     await begin(call, request, target, run, deps)

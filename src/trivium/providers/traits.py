@@ -64,6 +64,11 @@ KIMI_TOGGLED = r"kimi-k2\.[56](?!\d)"
 """Moonshot's own word for whether these reason is `thinking {type}` (platform.kimi.ai/docs/api/models-overview)."""
 _CODEX = r"^gpt-5(\.1)?-codex(?!-max)"
 _CODEX_MAX = r"^gpt-5\.1-codex-max"
+_NOT_IN_CHAT = r"codex|deep-research|^(o\d|gpt-[5-9][\d.]*)-pro|^computer-use"
+"""developers.openai.com/api/docs/models: "This model is only supported in v1/responses" (arbs-io/vscode-openai#358)."""
+_TOOLS_IN_RESPONSES = r"^(?!.*-chat)gpt-(5\.[4-9]|[6-9])"
+""""Function tools with reasoning_effort are not supported for gpt-5.4 in /v1/chat/completions", since 5.5 where no
+effort is said, too (openai/openai-openapi#541, BerriAI/litellm#34569, bolna-ai/bolna#1019)."""
 _PRO_SINCE_52 = r"^gpt-5\.[2-9]\d*-pro"
 
 LONGEST_ID = 200
@@ -122,10 +127,14 @@ _OPENAI: _Rules = (
             "verbosity": True,
         },
     ),
+    (_NOT_IN_CHAT, {"chat": False}),
+    (_TOOLS_IN_RESPONSES, {"chat_tools": False}),
     (r"^o\d", {"efforts": ("low", "medium", "high"), "verbosity": False, "custom_tools": False}),
     (r"^(o[34]|gpt-5)", {"stop_limit": 0}),
     (_SINCE_51, {"efforts": ("none", "low", "medium", "high")}),
     (_SINCE_52, {"efforts": ("none", "low", "medium", "high", "xhigh")}),
+    (r"^gpt-5\.[6-9]", {"efforts": ("none", "low", "medium", "high", "xhigh", "max")}),
+    (r"^gpt-[6-9]", {"efforts": ("low", "medium", "high", "xhigh", "max")}),
     (_CODEX, {"efforts": ("low", "medium", "high")}),
     (_CODEX_MAX, {"efforts": ("low", "medium", "high", "xhigh")}),
     (r"^gpt-5-pro", {"efforts": ("high",)}),
@@ -266,4 +275,6 @@ def _traits_of(kind: str, api: Api, model: str) -> Traits:
             said |= changes
     if api is not Api.CHAT and said.get("reasoning") == "object":
         said["reasoning"] = "effort"
+    if api is Api.CHAT and not said.get("chat_tools", True):  # `max` came with 5.6, in Responses (litellm-docs#1173)
+        said["efforts"] = tuple(effort for effort in said["efforts"] if effort != "max")
     return msgspec.structs.replace(Traits(), **said)
