@@ -140,7 +140,7 @@ def test_the_last_step_is_in_responses_alone() -> None:
 
 
 def test_openai_takes_what_its_own_api_has() -> None:
-    for model in ("gpt-4o", "gpt-5", "o3"):
+    for model in ("gpt-4o", "gpt-5", "gpt-6-astra", "o3"):
         told = openai(model)
         assert (told.max_completion_tokens, told.system_anywhere, told.developer, told.tiers) == (True,) * 4
         assert (told.cache_key, told.top_k, told.stop_limit) == (True, False, 4 if model == "gpt-4o" else 0)

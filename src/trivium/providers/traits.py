@@ -130,7 +130,7 @@ _OPENAI: _Rules = (
     (_NOT_IN_CHAT, {"chat": False}),
     (_TOOLS_IN_RESPONSES, {"chat_tools": False}),
     (r"^o\d", {"efforts": ("low", "medium", "high"), "verbosity": False, "custom_tools": False}),
-    (r"^(o[34]|gpt-5)", {"stop_limit": 0}),
+    (r"^(o[34]|gpt-[5-9])", {"stop_limit": 0}),
     (_SINCE_51, {"efforts": ("none", "low", "medium", "high")}),
     (_SINCE_52, {"efforts": ("none", "low", "medium", "high", "xhigh")}),
     (r"^gpt-5\.[6-9]", {"efforts": ("none", "low", "medium", "high", "xhigh", "max")}),
