@@ -37,6 +37,13 @@ def looped(*blocks: Body, **more: Any) -> Body:
     return messages(user("hi"), said(*blocks, use()), user(result()), thinking=THINKING, **more)
 
 
+def test_a_text_that_mentions_one_is_no_conversation_to_look_through() -> None:
+    """However many signs there are in it that would part values."""
+    said = f'"{SEALED}"' + "," * 1_100_000
+    sent, lost = passed(Api.RESPONSES, {"input": said, "store": False})
+    assert (sent["input"], lost) == (said, [])
+
+
 class TestThinking:
     """Claude refuses to think on where a turn with calls did not begin with a thought."""
 
