@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from support_streams import CHAT, chunk, sse
+from test_upstream_frames import STREAM as FRAMES
 from trivium.canon.api import Api
 from trivium.errors import FieldUnsupported, OperationError
 from trivium.operations.translate import translate_request, translate_response, translate_stream
@@ -15,6 +16,8 @@ from trivium.operations.wire import read_capture
 
 PLAIN: Any = {"model": None, "provider": None}
 STREAM = sse(*CHAT)
+SAID = "Grüße \u2028"
+"""In the frames."""
 WHOLE = json.dumps(
     {"id": "c1", "model": "m", "choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}
 ).encode()
@@ -28,6 +31,12 @@ def test_a_stream_and_a_whole_answer_become_whatever_is_asked_for(to: Api, data:
     assert json.loads(whole)
     assert stream.startswith(b"event: ")
     assert (read_capture(whole, to).text, read_capture(stream, to).text) == ("Hi", "Hi")
+
+
+def test_amazons_frames_are_a_stream_whatever_is_asked_for() -> None:
+    whole = translate_response(FRAMES, Api.MESSAGES, Api.CHAT, **PLAIN).body
+    stream = translate_stream(FRAMES, Api.MESSAGES, Api.CHAT, **PLAIN).body
+    assert (read_capture(whole, Api.CHAT).text, read_capture(stream, Api.CHAT).text) == (SAID, SAID)
 
 
 def test_between_equals_everything_passes_as_it_is() -> None:

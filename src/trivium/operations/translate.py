@@ -11,14 +11,13 @@ from trivium.canon.api import Api
 from trivium.canon.conventions import conventions_for
 from trivium.canon.events import Fault
 from trivium.errors import OperationError
-from trivium.operations.wire import is_known, is_sse
+from trivium.operations.wire import as_seen, is_known
 from trivium.providers.rows import ROWS
 from trivium.providers.traits import traits_of
 from trivium.wire import body as json_body
 from trivium.wire.destination import Destination
 from trivium.wire.envelope import origin_tag
 from trivium.wire.errors import ErrorValue, render
-from trivium.wire.eventstream import is_frame, unframed
 from trivium.wire.fault import status_of
 from trivium.wire.request import Rendered, check_stateless, parse
 from trivium.wire.translate import Translation
@@ -47,7 +46,8 @@ def translate_response(data: bytes, source: Api, to: Api, *, model: str | None, 
     if source is to:
         return Rendered(data)
     way = _translation(to, source, model or "", provider)
-    said, answer = way.whole(data, conventions_for(provider), streamed=is_sse(data))
+    told, streamed = as_seen(data)
+    said, answer = way.whole(told, conventions_for(provider), streamed=streamed)
     return Rendered(render(to, _error(answer.error)) if answer.error else said, way.losses())
 
 
@@ -57,12 +57,13 @@ def translate_stream(data: bytes, source: Api, to: Api, *, model: str | None, pr
     if source is to:
         return Rendered(data)
     way = _translation(to, source, model or "", provider)
-    stream, framed = way.stream(conventions_for(provider)), is_frame(data)
-    if framed or is_sse(data):
-        said = stream.feed(unframed(data) if framed else data)
+    stream = way.stream(conventions_for(provider))
+    told, streamed = as_seen(data)
+    if streamed:
+        said = stream.feed(told)
         said += b"" if stream.fault else stream.close()
     else:
-        said = stream.whole(data)
+        said = stream.whole(told)
     if stream.fault is not None:
         said += stream.failure(_error(stream.fault))
     return Rendered(said, way.losses())

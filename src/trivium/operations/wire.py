@@ -28,10 +28,8 @@ _FIELD = re.compile(rb"^(?:data|event):", re.MULTILINE)
 
 def read_capture(data: bytes, api: Api, provider: str | None = None) -> Answer:
     """The answer that a capture of an API holds. `provider` names how it counts (`conventions_for`). Never raises."""
-    conventions = conventions_for(provider)
-    if is_frame(data):
-        return fold(decode_stream(api, unframed(data), conventions))
-    return fold((decode_stream if is_sse(data) else decode_answer)(api, data, conventions))
+    told, streamed = as_seen(data)
+    return fold((decode_stream if streamed else decode_answer)(api, told, conventions_for(provider)))
 
 
 def is_known(provider: str) -> bool:
@@ -39,7 +37,12 @@ def is_known(provider: str) -> bool:
     return provider in ROWS or conventions_for(provider, UNKNOWN) is not UNKNOWN
 
 
-def is_sse(data: bytes) -> bool:
+def as_seen(data: bytes) -> tuple[bytes, bool]:
+    """A capture as the gateway's readers see it, and whether it is a stream."""
+    return (unframed(data), True) if is_frame(data) else (data, _is_sse(data))
+
+
+def _is_sse(data: bytes) -> bool:
     """Whether the first thing said is a comment, or else no JSON while some line is a field of an event."""
     said = data.removeprefix(_BOM).lstrip(_BLANKS)
     if said.startswith((b"{", b"[")):
