@@ -19,15 +19,11 @@ _SHARES = {"minimal": 10, "low": 20, "medium": 50, "high": 80, "xhigh": 95, "max
 _DEFAULT = "medium"
 
 
-def budget_of(effort: str | None) -> int:
-    """Tokens for a step of the ladder; for an unknown word those of the middle."""
-    return _BUDGETS.get(effort or _DEFAULT, _BUDGETS[_DEFAULT])
-
-
 def budget_within(effort: str | None, limit: int) -> int:
-    """Tokens for a step of the ladder where thinking and answer together have a limit."""
-    share = _SHARES.get(effort or _DEFAULT, _SHARES[_DEFAULT])
-    return max(SMALLEST_BUDGET, min(budget_of(effort), limit * share // 100))
+    """Tokens for a step of the ladder where thinking and answer together have a limit; for an unknown word those of the
+    middle."""
+    step = effort if effort in _BUDGETS else _DEFAULT
+    return max(SMALLEST_BUDGET, min(_BUDGETS[step], limit * _SHARES[step] // 100))
 
 
 def effort_of(budget: int) -> str:
