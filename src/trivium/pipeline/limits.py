@@ -52,7 +52,7 @@ def _claims_of(
     """What a call claims of its limits, with the input tokens that it is taken to have; None: it has no limits."""
     provider, model = target.known_as
     rules = deps.rules.rules(
-        run.key, provider, model, deps.house, also_known_as(target, run), of_model=is_houses(target, run)
+        run.key, provider, model, deps.house, also_known_as(target, run), of_model=run.is_by_house(target)
     )
     if rules is None:
         return None
@@ -78,7 +78,7 @@ async def admit_on(request: Request, target: Target, run: Run, deps: Deps) -> No
     """The call goes on to another route, and counts in the limits of that model from here on, once in each. Raises
     RateLimited."""
     found = deps.rules.rules(
-        None, *target.known_as, deps.house, also_known_as(target, run), of_model=is_houses(target, run)
+        None, *target.known_as, deps.house, also_known_as(target, run), of_model=run.is_by_house(target)
     )
     of_model, before = found.all if found is not None else (), run.limited
     if before is not None:
@@ -104,11 +104,6 @@ async def admit_on(request: Request, target: Target, run: Run, deps: Deps) -> No
 def also_known_as(target: Target, run: Run) -> tuple[str, ...]:
     """The further names by which limits mean what is asked for: of an auto model, its own too."""
     return target.also if run.auto is None else target.also + run.auto.known_as
-
-
-def is_houses(target: Target, run: Run) -> bool:
-    """Whether the house's own account is called, which is what limits of models are for."""
-    return target.custom is None and (run.own is None or bool(run.own.through))
 
 
 def _with_input(rules: Rules, tokens: int) -> list[Claim]:

@@ -154,10 +154,9 @@ class Run:
     def key_id(self) -> str | None:
         return self.key.id if self.key else None
 
-    @property
-    def _is_by_house(self) -> bool:
-        """The house's own account is called, whoever pays."""
-        return self.own is None or bool(self.own.through)
+    def is_by_house(self, target: Target) -> bool:
+        """Whether it is the house's own account that is called there, whoever pays."""
+        return target.custom is None and (self.own is None or bool(self.own.through))
 
     @property
     def _is_answered(self) -> bool:
@@ -225,7 +224,7 @@ class Run:
         self.total_us = self.elapsed_us() if self.total_us is None else self.total_us
         if isinstance(self.error, UpstreamRefusedUs):
             self._alert(self.error)
-        elif self.deps.alerts.standing and self.target is not None and self._is_answered and self._is_by_house:
+        elif self.deps.alerts.standing and self.target and self._is_answered and self.is_by_house(self.target):
             self.deps.alerts.answered(self.target.provider.name)
         if not self._wants_lookup():
             return record_of(self)
@@ -248,7 +247,7 @@ class Run:
             self.request = without_body(self.request)
 
     def _alert(self, error: UpstreamRefusedUs) -> None:
-        if self.target is not None and self.target.custom is None and self._is_by_house and error is not self._alerted:
+        if self.target is not None and self.is_by_house(self.target) and error is not self._alerted:
             self._alerted = error
             self.deps.alert(error, self.target.provider.name, self.upstream_status, self.call.time_ms)
 
