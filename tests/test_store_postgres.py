@@ -259,7 +259,7 @@ async def test_a_step_forward_waits_for_a_long_read_without_keeping_others_from_
     monkeypatch.setattr(migrations, "_PAUSE", 0.2)
     with psycopg.connect(url) as dump:
         dump.execute("SELECT count(*) FROM keys")
-        moving = asyncio.create_task(asyncio.to_thread(migrate, opened))
+        moving = asyncio.create_task(asyncio.to_thread(migrate, hasty))
         await until(lambda: "the start waits until others let go" in caplog.text)
         with psycopg.connect(url) as reader:
             assert reader.execute("SELECT count(*) FROM keys").fetchall() == [(0,)]
