@@ -125,9 +125,9 @@ class Lab:
         return response.status, response.headers, await drain(response)
 
     async def close(self) -> None:
-        await self.client.close()
         for server in self._servers:
             server.close()
+        await self.client.close()
         serving = list(self._serving)
         for task in serving:
             task.cancel()
@@ -217,7 +217,7 @@ def scenario(test: Callable[[Lab], Coroutine[Any, Any, None]]) -> Callable[..., 
 def scenario_for(*kinds: str) -> Callable[[Callable[[Lab], Coroutine[Any, Any, None]]], Callable[..., None]]:
     def decorate(test: Callable[[Lab], Coroutine[Any, Any, None]]) -> Callable[..., None]:
         async def run(kind: str) -> None:
-            async with asyncio.timeout(PATIENCE), _laboratory(kind) as lab:
+            async with _laboratory(kind) as lab, asyncio.timeout(PATIENCE):  # which does not cut short what closes it
                 await test(lab)
 
         def wrapper(kind: str, loop: str) -> None:
