@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -171,11 +171,11 @@ async def test_of_a_key_that_is_bound_to_networks_an_operator_says_from_where_it
         assert "error" not in await people("explain", **asked, address="10.1.2.3")
 
 
-async def test_a_key_that_has_expired_is_no_live_one() -> None:
+async def test_a_key_that_has_expired_is_no_live_one(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(settings=TWO) as house:
-        people = People(house)
-        made = await people("keys.create", name="k", expires_ms=house.gateway.deps.clock.now_ms() + 1000)
-        await asyncio.sleep(1.01)
+        people, keys, end_ms = People(house), house.gateway.store.keys, house.gateway.deps.clock.now_ms() + 60_000
+        made = await people("keys.create", name="k", expires_ms=end_ms)
+        monkeypatch.setattr(keys, "_clock", Mock(wraps=keys._clock, now_ms=lambda: end_ms))
         with pytest.raises(NotFound):
             await people("explain", model="twin", key=made["id"])
 
