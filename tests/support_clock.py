@@ -10,9 +10,11 @@ class Standing:
 
     def __init__(self, ms: int) -> None:
         self.ms = ms
+        self.off_ms = 0
+        """What somebody has set it by: no more time has passed for that."""
 
     def now_ms(self) -> int:
-        return self.ms
+        return self.ms + self.off_ms
 
     def monotonic_ns(self) -> int:
         return self.ms * 1_000_000

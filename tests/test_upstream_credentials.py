@@ -138,7 +138,7 @@ async def test_one_that_the_provider_refuses_is_asked_for_anew() -> None:
 async def test_a_clock_that_is_set_back_makes_none_last_longer() -> None:
     desk = Desk()
     assert await desk.token() == "Bearer t1"
-    desk.clock.ms -= 7_200_000
+    desk.clock.off_ms -= 7_200_000
     assert await desk.token() == "Bearer t2"
     assert await desk.token() == "Bearer t2"
 
@@ -175,6 +175,17 @@ async def test_after_a_failure_nobody_asks_again_for_a_while() -> None:
         await desk.token()
     assert raised.value.detail == "vertex: status 400 invalid_grant Invalid JWT Signature."
     assert len(desk.google.asked) == 2
+
+
+async def test_a_clock_that_is_set_back_makes_no_failure_last_longer() -> None:
+    desk = Desk()
+    desk.google.refusal = 400, {"error": "invalid_grant", "error_description": "Token must be a short-lived token"}
+    with pytest.raises(UpstreamRefusedUs):
+        await desk.token()
+    desk.google.refusal = None
+    desk.clock.off_ms -= 7_200_000
+    desk.clock.ms += 5_000
+    assert await desk.token() == "Bearer t2"
 
 
 NO_TOKENS: list[tuple[int, Any]] = [
