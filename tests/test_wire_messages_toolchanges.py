@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from support_requests import M, messages, read, said, text, user
+from support_rules import house, only
 from support_vendors_values import Body
 
 LOOK: Body = {"name": "look", "input_schema": {"type": "object"}}
@@ -72,3 +73,12 @@ def test_changes_that_say_nothing_change_nothing(tool: Any) -> None:
     tools, lost = offered(user("hi"), system(added(tool), {"type": "tool_removal", "tool": tool}))
     assert [name for name, _ in tools] == ["look"]
     assert lost == ["messages[1].content[0]"]
+
+
+async def test_servers_that_take_no_system_messages_there_hear_of_the_tools_too() -> None:
+    told = [user("hi"), system(inline(FIND), removed("look")), said(text("So")), user("go on")]
+    async with house("ollama", apis=only("messages")) as up:
+        sent = await up.send("messages", "qwen3.8:27b", messages=told, tools=[LOOK])
+    assert sent.body["tools"] == [FIND]
+    assert [message["role"] for message in sent.body["messages"]] == ["user", "assistant", "user"]
+    assert sent.losses == ["messages[1].content"]

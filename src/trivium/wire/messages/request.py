@@ -7,6 +7,7 @@ results) are losses, as are blocks that nobody knows yet.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ from trivium.wire.fields import (
     maybe_text,
     need_text,
     others,
+    raw_object,
     raw_objects,
     told_of,
 )
@@ -53,7 +55,7 @@ def parse(members: Members, losses: Losses) -> Request:
         model=fields.text("model") or "",
         stream=fields.flag("stream") or False,
         turns=marked_whole(tuple(_turns(fields, messages, losses)), mark_of(fields.take("cache_control"), "", losses)),
-        tools=in_effect(_tools(fields, losses), messages, lambda given, at: _tool(given, at, losses)),
+        tools=tuple(in_effect(_tools(fields, losses), messages, _name, partial(_defined, losses))),
         tool_choice=choice,
         parallel_tool_calls=parallel,
         max_tokens=fields.whole("max_tokens"),
@@ -123,6 +125,14 @@ def _tools(fields: Fields, losses: Losses) -> Iterator[Tool]:
     for place, given in enumerate(raw_objects(fields.raw("tools"), "tools")):
         if tool := _tool(given, f"tools[{place}]", losses):
             yield tool
+
+
+def _name(tool: Tool) -> str:
+    return tool.name
+
+
+def _defined(losses: Losses, definition: dict[str, Any], at: str) -> Tool | None:
+    return _tool(raw_object(msgspec.Raw(msgspec.json.encode(definition)), at), at, losses)
 
 
 def _tool(given: dict[str, msgspec.Raw], at: str, losses: Losses) -> Tool | None:

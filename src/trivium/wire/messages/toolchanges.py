@@ -8,35 +8,36 @@ APIs know one list of tools, which then is the one at the conversation's end.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
-import msgspec
-
-from trivium.canon.request import Tool
-from trivium.wire.fields import raw_object
 from trivium.wire.lenient import mapping, sequence, text
 
+T = TypeVar("T")
 _ADDITION, _REMOVAL = "tool_addition", "tool_removal"
-_Read = Callable[[dict[str, msgspec.Raw], str], Tool | None]
 
 
-def in_effect(tools: Iterable[Tool], messages: list[dict[str, Any]], read: _Read) -> tuple[Tool, ...]:
-    """Those of the request and those of its conversation, as they are in its end. Raises FieldInvalid, InvalidJson."""
+def in_effect(
+    tools: Iterable[T],
+    messages: list[Any],
+    name_of: Callable[[T], str],
+    read: Callable[[dict[str, Any], str], T | None],
+) -> list[T]:
+    """Those of the request and those of its conversation, as they are in its end. Raises what `read` does."""
     told, gone = [*tools], set[str]()
     for at, change in _changes(messages):
         said = mapping(change.get("tool"))
         name = text(said.get("name"))
         if definition := mapping(said.get("definition")):
-            raw = msgspec.Raw(msgspec.json.encode(definition))
-            if tool := read(raw_object(raw, f"{at}.tool.definition"), f"{at}.tool.definition"):
-                name = tool.name
-                told = [*(one for one in told if one.name != name), tool]
+            tool = read(definition, f"{at}.tool.definition")
+            if tool is not None:
+                name = name_of(tool)
+                told = [*(one for one in told if name_of(one) != name), tool]
         (gone.add if change["type"] == _REMOVAL else gone.discard)(name)
-    return tuple(tool for tool in told if tool.name not in gone)
+    return [tool for tool in told if name_of(tool) not in gone]
 
 
-def _changes(messages: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for place, message in enumerate(messages):
+def _changes(messages: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for place, message in enumerate(map(mapping, messages)):
         for number, block in enumerate(map(mapping, sequence(message.get("content")))):
             kind, at = block.get("type"), f"messages[{place}].content[{number}]"
             if kind in (_ADDITION, _REMOVAL):
