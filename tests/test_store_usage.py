@@ -262,6 +262,47 @@ def test_of_a_day_that_is_not_over_every_hour_is_told_once(database: Database, b
     assert [told(0, 4), told(0, 3), told(0, 2), told(1, 2), told(1, 4), told(3, 4)] == [4, 3, 2, 1, 3, 1]
 
 
+def test_an_hour_that_is_folded_while_one_asks_is_told_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(database, [record(str(hour), time_ms=MIDNIGHT + hour * HOUR) for hour in range(4)])
+    fold(database, MIDNIGHT + 2 * HOUR + spans.SETTLED_MS)
+    query, folding = database.query, [MIDNIGHT + 4 * HOUR + spans.SETTLED_MS]
+
+    def slow(statement: str, values: Sequence[Any] = ()) -> Any:
+        if "UNION ALL" in statement and folding:
+            fold(database, folding.pop())
+        return query(statement, values)
+
+    monkeypatch.setattr(database, "query", slow)
+    asked = UsageQuery(by=("model",), since_ms=MIDNIGHT, until_ms=MIDNIGHT + 4 * HOUR)
+    assert [row["requests"] for row in usage(database, asked)] == [4]
+    assert not folding
+
+
+def test_of_a_part_of_an_hour_its_records_are_told(database: Database) -> None:
+    minute = 60_000
+    store(database, [record(str(n), time_ms=MIDNIGHT + n * 10 * minute) for n in range(6)])
+
+    def told(since: int, until: int) -> int:
+        asked = UsageQuery(by=(), since_ms=MIDNIGHT + since * minute, until_ms=MIDNIGHT + until * minute)
+        return int(usage(database, asked)[0]["requests"])
+
+    assert [told(10, 20), told(5, 35), told(0, 50), told(51, 59), told(50, 61)] == [1, 3, 5, 0, 1]
+
+
+@pytest.mark.parametrize("folded", [None, 1])
+def test_a_users_calls_are_those_with_its_tokens_as_well(database: Database, folded: int | None) -> None:
+    with database.transaction() as tx:
+        tx.execute("INSERT INTO users (id, name, created_ms) VALUES ('jo', 'Jo', 1) ON CONFLICT (id) DO NOTHING")
+    theirs = [record(str(n), key_id=key) for n, key in enumerate(("key_1", KEYS_OF.token("jo"), "key_3", None))]
+    store(database, theirs, folded)
+    by_user = {row["user"]: row["requests"] for row in usage(database, UsageQuery(by=("user",)), keys=KEYS_OF)}
+    assert by_user == {"jo": 2, None: 2}
+    for question in (UsageQuery(by=(), user="jo"), UsageQuery(by=(), only=("user:jo",))):
+        assert [row["requests"] for row in usage(database, question, keys=KEYS_OF)] == [2]
+
+
 def test_an_organizations_usage_is_read_without_that_of_others(tmp_path: Path) -> None:
     database = SqliteDatabase(tmp_path / "x.db")
     migrate(database)
