@@ -279,6 +279,12 @@ def test_a_mending_sees_each_event_once_and_whole() -> None:
     assert seen == [sse(one) for one in CHAT]
 
 
+def test_an_event_of_which_some_has_gone_is_not_mended() -> None:
+    with patch.object(module, "HOLD", 100):
+        long = sse(chunk(content="x" * 300))
+        assert pass_on(relay(Api.CHAT, mend=lambda event: event.replace(b"x", b"yy")), long[:200], long[200:]) == long
+
+
 class TestSequenceNumbers:
     EVENT = sse({"type": "response.created", "sequence_number": 5, "response": {"id": "r"}})
 
@@ -308,6 +314,13 @@ def test_a_stream_that_ends_inside_an_event_can_still_be_told_to_have_failed(api
     assert said
     *_, told = events_of(out + said)
     assert "gone" in json.loads(told.data)["response" if api is Api.RESPONSES else "error"].__repr__()
+
+
+def test_what_is_cut_behind_the_end_of_an_answer_goes_on_as_it_came() -> None:
+    through = relay(Api.CHAT)
+    stream = sse(*CHAT) + b'data: {"id": "c1", "choi'
+    assert pass_on(through, stream) == stream
+    assert (through.unterminated, through.malformed) == (False, 1)
 
 
 @pytest.mark.parametrize("api", list(Api))
