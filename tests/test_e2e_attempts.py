@@ -303,6 +303,17 @@ async def test_a_session_is_its_callers_own_however_others_call_theirs() -> None
         assert asked_for(house) == ["one", "two", "two", "one"]
 
 
+async def test_where_nobody_knows_what_any_route_costs_that_is_said() -> None:
+    provider = '[providers.{0}]\nbase_url = "{{upstream}}/v1"\n'
+    settings = TWO + provider.format("c") + provider.format("d")
+    settings += '[catalog.models.odd]\nroutes = [{ to = "c/odd" }, { to = "d/odd" }]\n[billing]\nmode = "credits"\n'
+    async with shop(GOOD, settings=settings) as house:
+        await customer(house)
+        status, said = await ask(house, "chat", model="odd")
+        assert (status, json.loads(said)["error"]["code"]) == (400, "model_not_priced")
+        assert house.upstream.requests == []
+
+
 class TestFallbacks:
     """Models that the client names itself."""
 

@@ -301,6 +301,15 @@ async def test_its_extra_body_is_in_every_request_and_wins(path: str, body: dict
     assert "temperature" in [field for field, _ in msgspec.json.decode(record["losses"])]
 
 
+async def test_where_it_stands_in_no_limit_is_known_of_it_but_its_own() -> None:
+    """Whatever a model of the same name has elsewhere."""
+    async with town(Rule(Reply(status=500), match=Match(model="house-model")), HELLO, settings=OPEN) as acme:
+        await acme.add(model="gpt-4o")
+        body = {**named(CHAT, "house-model"), "max_tokens": 50_000, "trivium_fallbacks": ["llama"]}
+        assert (await acme.post("/v1/chat/completions", body))[0] == 200
+        assert (acme.asked()["model"], acme.asked()["max_tokens"]) == ("gpt-4o", 50_000)
+
+
 async def test_what_a_server_of_an_organization_has_sealed_goes_to_no_other_of_its_servers() -> None:
     path = "/v1/chat/completions"
     async with town(Reply(reasoning="Hm.", signature="sealed-by-llama", text="Sunny.")) as acme:
