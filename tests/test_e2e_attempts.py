@@ -317,6 +317,11 @@ async def test_where_nobody_knows_what_any_route_costs_that_is_said() -> None:
 class TestFallbacks:
     """Models that the client names itself."""
 
+    async def test_a_route_that_is_taken_anyhow_is_asked_once(self) -> None:
+        async with running(Reply(status=500), settings=TWO) as house:
+            assert (await ask(house, "chat", headers={"x-trivium-fallbacks": "b/two"}))[0] == 500
+            assert asked_for(house) == ["one", "two"]
+
     async def test_another_model_answers_in_the_place_of_one_that_fails(self) -> None:
         async with running(first(Reply(status=500)), GOOD, settings=TWO) as house:
             for more in ({"headers": {"x-trivium-fallbacks": "b/two"}}, {"body": {"trivium_fallbacks": ["b/two"]}}):
