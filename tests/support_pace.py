@@ -53,7 +53,7 @@ async def at_once(calls: Iterable[Coroutine[None, None, T]], waiting: int, *repl
     but so many that wait for one."""
     with held(*replies) as go:
         begun = [asyncio.create_task(call) for call in calls]
-        for ended in islice(asyncio.as_completed(begun, timeout=10), len(begun) - waiting):
+        for ended in islice(asyncio.as_completed(begun, timeout=30), len(begun) - waiting):
             await ended
         go.set()
         return await asyncio.gather(*begun)
