@@ -27,9 +27,9 @@ from trivium.providers.adaptations import (
     OWN_KEY,
     TRANSLATED,
 )
+from trivium.providers.matching import row_of
 from trivium.providers.members import CACHE_KEY, told_in
 from trivium.providers.provider import COUNT_PATHS, PATHS, Provider
-from trivium.providers.rules import row_of
 from trivium.providers.sigv4 import signed
 from trivium.providers.styles import STYLES, Sent
 from trivium.providers.traits import family_of, traits_of

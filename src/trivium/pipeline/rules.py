@@ -22,10 +22,11 @@ from trivium.policy.context import context_of
 from trivium.providers import betas
 from trivium.providers.embedded import STOPS
 from trivium.providers.identity import hashed
+from trivium.providers.matching import is_like, row_of, rules_of
 from trivium.providers.members import CACHE_KEY, SAFETY, SAMPLING, UNKNOWN, USER, told_in
 from trivium.providers.provider import Provider
 from trivium.providers.rule import Rule
-from trivium.providers.rules import HAIKU, is_like, row_of, rules_of
+from trivium.providers.rules import HAIKU
 from trivium.providers.traits import KIMI_TOGGLED, MOONSHOT, traits_of
 from trivium.routing.catalog import Target
 from trivium.settings_requests import AdaptSettings

@@ -6,17 +6,9 @@ import pytest
 
 from trivium.canon.api import Api
 from trivium.providers.custom import CustomModel, CustomSettings, provider_of
+from trivium.providers.matching import is_like, row_of, rules_of
 from trivium.providers.provider import Provider
-from trivium.providers.rules import (
-    GEMINI,
-    HAIKU,
-    OPENAI,
-    RULES,
-    XAI,
-    is_like,
-    row_of,
-    rules_of,
-)
+from trivium.providers.rules import GEMINI, HAIKU, OPENAI, RULES, XAI
 from trivium.providers.traits import CLAUDE, MISTRAL, MOONSHOT, QWEN, THOUGHTFUL
 
 C, R, M = Api.CHAT, Api.RESPONSES, Api.MESSAGES
