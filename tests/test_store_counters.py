@@ -163,6 +163,19 @@ class TestAfterwards:
         bench.time.ms += 35_000
         assert await bench.used(claim) == [900], "what was corrected is gone together with its correction"
 
+    @pytest.mark.parametrize(("counted_ms", "ago_ms"), [(4_999, 2_000 - 1), (5_000, 2_000 + 1)])
+    async def test_a_correction_finds_what_was_counted_a_moment_before_or_after(
+        self, bench: Bench, counted_ms: int, ago_ms: int
+    ) -> None:
+        """Who counts reads the clock beside the counting: the one in this slice, and the other in the next."""
+        claim = bench.claim(1)
+        bench.time.ms += counted_ms
+        assert await bench.take(claim) is None
+        bench.time.ms += 2_000
+        bench.counters.add(claim.key, -1, ago_ms=ago_ms)
+        assert await bench.used(claim) == [0]
+        assert await bench.take(claim) is None
+
     async def test_a_correction_that_comes_too_late_or_is_too_large_gives_nothing_away(self, bench: Bench) -> None:
         claim = bench.claim(1_000, 100)
         assert await bench.take(claim) is None

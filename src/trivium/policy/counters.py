@@ -91,16 +91,19 @@ class _Window:
         """When it counts no more."""
 
     def correct(self, amount: int, time_ms: int) -> None:
-        """Adds to the slice of a moment, if it still counts. What a slice does not have is not taken from it."""
-        place, last = self.place, self.last
-        if (number := time_ms // self.slice_ms) < last:
-            if number < last - SLICES:
-                return
-            place = number % (SLICES + 1)
-        if amount < 0:
-            amount = max(amount, -self.ring[place])
-        self.ring[place] += amount
-        self.total += amount
+        """Adds to the slice of a moment, if it still counts. Who corrects knows only to some milliseconds when it was
+        counted: what that slice does not have is taken from those beside it, and what these do not have from none."""
+        oldest, number = self.last - SLICES, min(time_ms // self.slice_ms, self.last)
+        if number < oldest:
+            return
+        for beside in (number, number - 1, number + 1):
+            if oldest <= beside <= self.last:
+                place = beside % (SLICES + 1)
+                part = max(amount, -self.ring[place])
+                self.ring[place] += part
+                self.total += part
+                if not (amount := amount - part):
+                    return
 
     def used(self, now_ms: int) -> int:
         """What counts, without forgetting anything."""

@@ -64,14 +64,20 @@ local function resets_ms(window)
 end
 
 local function count(window, number, amount)
-  if number < window.last - SLICES then return end
-  local there = window.slices[number] or 0
-  amount = math.max(amount, -there)
-  if amount == 0 then return end
-  redis.call('HINCRBY', window.key, text(number), text(amount))
-  redis.call('PEXPIRE', window.key, text((SLICES + 1) * window.slice_ms))
-  window.slices[number] = there + amount
-  window.total = window.total + amount
+  local oldest = window.last - SLICES
+  if number < oldest then return end
+  for _, beside in ipairs({number, number - 1, number + 1}) do
+    local there = window.slices[beside] or 0
+    local part = math.max(amount, -there)
+    if part ~= 0 and oldest <= beside and beside <= window.last then
+      redis.call('HINCRBY', window.key, text(beside), text(part))
+      redis.call('PEXPIRE', window.key, text((SLICES + 1) * window.slice_ms))
+      window.slices[beside] = there + part
+      window.total = window.total + part
+      amount = amount - part
+    end
+    if amount == 0 then return end
+  end
 end
 
 local function held(key)
