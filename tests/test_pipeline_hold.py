@@ -317,6 +317,7 @@ class TestRefusals:
                 {"max_tokens": 9, "tools": [{"type": "web_search_20250305", "name": "web_search"}]},
                 "Lower `max_tokens`, allow fewer calls of `web_search` (`max_uses`)",
             ),
+            (Api.MESSAGES, {"max_tokens": 9, "mcp_servers": [{"type": "url", "name": "x"}]}, "Lower `max_tokens`"),
         ],
     )
     def test_what_costs_less_is_named_as_the_api_has_it(self, api: Kind, sent: dict[str, Any], advice: str) -> None:

@@ -159,7 +159,8 @@ def _advice(request: Request) -> str:
         return "Send less `input` at once"
     name = next((name for name in names if name in request.members), names[-1])
     fewer = ""
-    if tools := [tool for tool, calls in measure(request).server_tools.items() if calls > 1]:
-        limit = "max_tool_calls" if request.api is Api.RESPONSES else "max_uses"
+    limit = "max_tool_calls" if request.api is Api.RESPONSES else "max_uses"
+    called = measure(request).server_tools.items()
+    if tools := [tool for tool, calls in called if calls > 1 and (tool, limit) != ("mcp", "max_uses")]:
         fewer = f", allow fewer calls of {' and '.join(f'`{tool}`' for tool in tools)} (`{limit}`)"
     return (f"Send a smaller `{name}`" if request.max_tokens is None else f"Lower `{name}`") + fewer

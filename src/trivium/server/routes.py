@@ -42,6 +42,8 @@ MODELS = frozenset(prefix + "/models" for prefix in _EVERYWHERE)
 def tidied(path: str) -> str:
     """The path of a model call or the models, without the slashes that a base URL and a path bring along too many;
     every other path as it is."""
+    if path in CALLS:
+        return path
     told = re.sub("/+", "/", path).rstrip("/")
     return told if told in CALLS or told in MODELS else path
 
